@@ -105,5 +105,33 @@ def summary(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**sides, **Difference.of("random", METRIC, gains).facts}
 
 
+def paragraph(found: Mapping[str, Any]) -> str:
+    """Return the paragraph on both sides, pair by pair."""
+    rows = ["| seed | k params | found | random | found, each of its searches | random, each |", "| --- " * 6 + "|"]
+    for pair in found["pairs"]:
+        sides = [pair["found"], pair["random"]]
+        each = [", ".join(f"{side['search'][f'repeat{n}_{METRIC}']:.1f}" for n in range(REPEATS)) for side in sides]
+        size = float(pair["found"]["search"]["params"]) / 1e3
+        rows.append(f"| {pair['seed']} | {size:.0f} | {' | '.join([*(spread(s['values']) for s in sides), *each])} |")
+    told = ""
+    if len(found["pairs"]) > 1:
+        told = (
+            f" Found is better by {found['mean']:.2f} ± {found['deviation']:.2f} (p {found['p']:.2g}, paired t test)."
+        )
+    searches = [pair["found"]["supernet"] for pair in found["pairs"]]
+    share, cosine = (mean(float(each[f"architecture_{key}"]) for each in searches) for key in ("beyond", "cosine"))
+    return "\n".join(
+        [
+            f"**Best of {REPEATS} searches against best of {REPEATS} random architectures**, CIFAR-10's JPEGs at 16 px, "
+            f"{METRIC} (lower is better, not FID): mean ± standard deviation of {REPEATS} trainings from scratch, and "
+            "the distances after a quarter of the updates, by which one of each side was kept. AlphaGAN's gap is of the "
+            f"{found['gap']}; {share:.0%} of the pictures were beyond the hinge at the logits' steps, and the cosine "
+            f"between gradients of independent batches was {cosine:.2f}.{told} `{found['command']}`",
+            "",
+            *rows,
+        ]
+    )
+
+
 if __name__ == "__main__":
     main()

@@ -96,5 +96,26 @@ def summary(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
+def paragraph(found: Mapping[str, Any]) -> str:
+    """Return the paragraph on what the logits learn from in each setting."""
+    heads = ["setting", "largest share", "mean share", "mean cosine", "least cosine", "mean norm"]
+    rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    for row in found["rows"]:
+        setting = ", ".join(row["settings"]) or "the recipe's"
+        shares = (f"{row[key]:.0%}" for key in ("largest_share", "mean_share"))
+        others = (f"{row[key]:.2f}" for key in ("mean_cosine", "least_cosine", "mean_norm"))
+        rows.append(f"| {' | '.join([setting, *shares, *others])} |")
+    first = found["rows"][0]
+    return "\n".join(
+        [
+            f"**What AlphaGAN's logits learn from**, {found['recipe']} on {first['data']}, {first['steps']} steps of the "
+            "logits: the share of generated pictures that D-bar scores below -1, the cosine between gradients of "
+            f"consecutive batches, and the gradient's norm. `{found['command']}`",
+            "",
+            *rows,
+        ]
+    )
+
+
 if __name__ == "__main__":
     main()
