@@ -122,10 +122,10 @@ def paragraph(found: Mapping[str, Any]) -> str:
     share, cosine = (mean(float(each[f"architecture_{key}"]) for each in searches) for key in ("beyond", "cosine"))
     return "\n".join(
         [
-            f"**Best of {REPEATS} searches against best of {REPEATS} random architectures**, CIFAR-10's JPEGs at 16 px, "
+            f"**Best of {REPEATS} searches against best of {REPEATS} random architectures**, CIFAR-10 at 16 px, "
             f"{METRIC} (lower is better, not FID): mean ± standard deviation of {REPEATS} trainings from scratch, and "
-            "the distances after a quarter of the updates, by which one of each side was kept. AlphaGAN's gap is of the "
-            f"{found['gap']}; {share:.0%} of the pictures were beyond the hinge at the logits' steps, and the cosine "
+            "the distances after a quarter of the updates, by which one of each side was kept. AlphaGAN's gap is of "
+            f"the {found['gap']}; {share:.0%} of the pictures were beyond the hinge at the logits' steps, and the cosine "
             f"between gradients of independent batches was {cosine:.2f}.{told} `{found['command']}`",
             "",
             *rows,

@@ -108,8 +108,8 @@ def paragraph(found: Mapping[str, Any]) -> str:
     first = found["rows"][0]
     return "\n".join(
         [
-            f"**What AlphaGAN's logits learn from**, {found['recipe']} on {first['data']}, {first['steps']} steps of the "
-            "logits: the share of generated pictures that D-bar scores below -1, the cosine between gradients of "
+            f"**What AlphaGAN's logits learn from**, {found['recipe']} on {first['data']}, {first['steps']} steps of "
+            "the logits: the share of generated pictures that D-bar scores below -1, the cosine between gradients of "
             f"consecutive batches, and the gradient's norm. `{found['command']}`",
             "",
             *rows,
