@@ -33,7 +33,9 @@ SMALL = [
     *("size=16", "compute.threads=1", "compute.precision=fp32", f"objective.metric={METRIC}", "objective.images=1000"),
     *("teach.generator={family: sngan, channels: 16, latent: 64, size: 16}", "teach.updates=1"),
     *("teach.discriminator={family: sngan, channels: 16}", "budget={}", "data.validation=2500"),
-    *("supernet.iterations=8", "supernet.weight_steps=20", "supernet.batch=16"),
+    "supernet={iterations: 8, weight_steps: 20, critic_steps: 1, bar_steps: 5, architecture_steps: 10, batch: 16, "
+    "rate: 4.0e-4, bar_rate: 1.0e-4, gap: scores, architecture_rate: 1.0e-2, architecture_decay: 0, channels: 16, "
+    "discriminator_channels: 16, ema: 0.9}",
     *("search.channels=16", f"search.repeats={REPEATS}", "search.judged=0.25"),
     *("finetune.updates=300", "finetune.batch=32", f"finetune.repeats={REPEATS}", "finetune.rivals=[]"),
 ]
@@ -125,8 +127,8 @@ def paragraph(found: Mapping[str, Any]) -> str:
             f"**Best of {REPEATS} searches against best of {REPEATS} random architectures**, CIFAR-10 at 16 px, "
             f"{METRIC} (lower is better, not FID): mean ± standard deviation of {REPEATS} trainings from scratch, and "
             "the distances after a quarter of the updates, by which one of each side was kept. AlphaGAN's gap is of "
-            f"the {found['gap']}; {share:.0%} of the pictures were beyond the hinge at the logits' steps, and the cosine "
-            f"between gradients of independent batches was {cosine:.2f}.{told} `{found['command']}`",
+            f"the {found['gap']}; {share:.0%} of the pictures were beyond the hinge at the logits' steps, and the "
+            f"cosine between gradients of independent batches was {cosine:.2f}.{told} `{found['command']}`",
             "",
             *rows,
         ]
