@@ -12,11 +12,14 @@ from slimgen.errors import BudgetError, RecipeError
 from slimgen.files import LOGITS
 from slimgen.methods.alphagan import check, plans
 from slimgen.methods.alphagan.architectures import evaluator_of
+from slimgen.methods.checks import check_rivals
 from slimgen.methods.rivals import Plan
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.alphagan.description import PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.sngan.discriminator import SPACE as JUDGES
 from slimgen.nets.weights import load_weights
+from slimgen.stages.fingerprint import sections
+from slimgen.stages.table import STAGES
 from tests.methods.alphagan_runs import TINY, folders, job_of, run_until
 from tests.quiet import quiet
 
@@ -142,6 +145,24 @@ def test_of_repeated_searches_and_trainings_the_best_are_kept_and_all_are_told(w
     net = build_generator(**plans(replace(job, inputs={"search": tmp_path / "search"}))["found"].generator)
     net.load_state_dict(kept)
     assert evaluator_of(job).measure(net.eval())["fd:tiny"] == pytest.approx(min(found))
+
+
+def test_repeats_decide_only_the_stages_that_make_them():
+    plain, searches = TINY.override(["search={}"]), TINY.override(["search={repeats: 3}", "objective.metric=fd:tiny"])
+    drawn = searches.override(["search.kind=random"])
+    read = {name: sections(STAGES[name], searches) for name in ("supernet", "search", "finetune")}
+    assert read["supernet"]["search.repeats"] == 3
+    assert "search.repeats" not in sections(STAGES["supernet"], drawn)
+    assert sections(STAGES["supernet"], drawn) == sections(STAGES["supernet"], plain)
+    assert "finetune.updates" in read["search"]
+    assert "objective" not in read["finetune"]
+    several = plain.override(["finetune.repeats=2"])
+    assert {"objective", "evaluate.features"} <= set(sections(STAGES["finetune"], several))
+    assert sections(STAGES["search"], several) == sections(STAGES["search"], plain)
+    # Of one training nothing is told, as in recipes from before there were repeats.
+    assert "repeats" not in sections(STAGES["finetune"], plain)["finetune"]
+    with pytest.raises(RecipeError, match=r"finetune\.repeats is for the method alphagan alone"):
+        check_rivals(several.model_copy(update={"method": "cf_gan"}))
 
 
 def test_of_as_many_random_architectures_the_best_is_kept_by_the_same_rule(whole_run, tmp_path):
