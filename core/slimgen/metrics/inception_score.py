@@ -39,7 +39,7 @@ def scores_of_splits(logits: Tensor) -> Tensor:
     size = len(logits) // SPLITS
     if not size:
         raise DataError(f"an Inception score over {SPLITS} splits needs as many images", f"{len(logits)}")
-    parts = logits[: SPLITS * size].split(size)
+    parts = torch.split(logits[: SPLITS * size], size)
     return torch.tensor([inception_score(None, part) for part in parts], dtype=torch.float64)
 
 
