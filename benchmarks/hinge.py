@@ -25,8 +25,8 @@ from slimgen.recipe import Recipe
 from slimgen.run.log import Log
 
 RECIPE = "townhouses-alphagan"
-PAPERS = ["supernet.gap=hinge", "supernet.bar_rate=null", "supernet.bar_steps=10"]
-"""The paper's loss, and the weights' rate for the bars."""
+PAPERS = ["supernet.gap=hinge", "supernet.bar_rate=null", "supernet.bar_steps=10", "supernet.warm_up=0"]
+"""The paper's loss, the weights' rate for the bars, and no warm-up."""
 UNMEASURED = ["teach.updates=1"]
 """The search needs no original, and measures nothing."""
 
