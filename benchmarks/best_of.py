@@ -61,12 +61,19 @@ def main() -> None:
     for seed in arguments.seeds:
         pairs.append(pair_of(base, seed, shared, arguments.out / f"{arguments.gap}-{seed}"))
         if not arguments.only_run:
-            about = {"metric": METRIC, "gap": arguments.gap, "setting": setting, "repeats": REPEATS}
+            about = {"command": command(arguments), "metric": METRIC, "gap": arguments.gap, "setting": setting}
             save(arguments.name, {**about, "pairs": pairs, **summary(pairs)})
         one = pairs[-1]
         print(f"seed {seed}: " + "  ".join(f"{side} {spread(one[side]['values'])}" for side in ("found", "random")))
     if not arguments.only_run:
         print(json.dumps(summary(pairs)))
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """Return the command that repeats the figures, with the usual places of images and weights."""
+    given = [f"--seeds {' '.join(map(str, arguments.seeds))}", f"--gap {arguments.gap}"]
+    given += [f"--set {setting}" for setting in arguments.settings]
+    return " ".join(["python -m benchmarks.best_of --data runs/cifar10 --network weights/resnet20.pt", *given])
 
 
 def _features(network: Path) -> str:

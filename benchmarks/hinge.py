@@ -52,8 +52,18 @@ def main() -> None:
                 row = {"data": data, "settings": setting, "seed": seed, **summary(lines)}
                 name = f"{data} {' '.join(setting) or 'the recipe'} seed {seed}"
                 found.append(row)
-                save(f"hinge-{data}", {"recipe": RECIPE, "iterations": arguments.iterations, "rows": found})
+                about = {"command": command(arguments, data), "recipe": RECIPE, "iterations": arguments.iterations}
+                save(f"hinge-{data}", {**about, "rows": found})
                 print(name, json.dumps({key: row[key] for key in row if key != "settings"}), flush=True)
+
+
+def command(arguments: argparse.Namespace, data: str) -> str:
+    """Return the command that repeats one set's figures, with the usual places of images and weights."""
+    given = ["--sets cifar10 --cifar10 runs/cifar10"] if data == "cifar10" else []
+    given += [f"--iterations {arguments.iterations}"] if arguments.iterations else []
+    given += ["--only-tried"] if arguments.only_tried else []
+    given += [f'--try "{text}"' for text in arguments.tried]
+    return " ".join(["python -m benchmarks.hinge", *given])
 
 
 def measured(arguments: argparse.Namespace, data: str, setting: Sequence[str], seed: int) -> list[dict[str, Any]]:
