@@ -124,9 +124,8 @@ def paragraph(found: Mapping[str, Any]) -> str:
         rows.append(f"| {pair['seed']} | {size:.0f} | {' | '.join([*(spread(s['values']) for s in sides), *each])} |")
     told = ""
     if len(found["pairs"]) > 1:
-        told = (
-            f" Found is better by {found['mean']:.2f} ± {found['deviation']:.2f} (p {found['p']:.2g}, paired t test)."
-        )
+        gain = f"{found['mean']:+.2f} ± {found['deviation']:.2f}"
+        told = f" Gain of the found ones: {gain} (p {found['p']:.2g}, paired t test: {found['verdict']})."
     searches = [pair["found"]["supernet"] for pair in found["pairs"]]
     share, cosine = (mean(float(each[f"architecture_{key}"]) for each in searches) for key in ("beyond", "cosine"))
     return "\n".join(

@@ -283,7 +283,7 @@ def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(t
 def test_a_repeat_that_was_killed_ends_with_the_same_logits_and_leaves_the_finished_one_alone(tiny_run, tmp_path):
     recipe = TINY.override(["search={repeats: 2}", "compute.checkpoint_seconds=0.000001"])
     recipe = recipe.override(["objective.metric=fd:tiny"])
-    alone, killed = tmp_path / "alone" / "supernet", tmp_path / "killed" / "supernet"
+    alone, killed = tmp_path / "alone" / "supernet", tmp_path / "elsewhere" / "killed" / "supernet"
     stages.supernet(recipe, **folders(tiny_run), out=alone, progress=quiet)
 
     def dying(what, done, total, values) -> None:
