@@ -63,6 +63,8 @@ def main() -> None:
         commands.append(["benchmarks.unpaired", "flowers-cyclegan_nas", "--data", str(arguments.flowers)])
     if arguments.cifar10 is not None:
         commands.append(["benchmarks.alphagan", "--data", str(arguments.cifar10), "--network", "weights/resnet20.pt"])
+        commands.append(["benchmarks.best_of", "--data", str(arguments.cifar10), "--network", "weights/resnet20.pt"])
+        commands.append(["benchmarks.hinge", "--sets", "cifar10", "--cifar10", str(arguments.cifar10)])
     for command in commands:
         print("\n$ python -m", *command, flush=True)
         subprocess.run([sys.executable, "-m", *command], check=True)

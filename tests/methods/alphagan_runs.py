@@ -13,6 +13,7 @@ from slimgen import stages
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.methods.alphagan.algorithm import ARCHITECTURE, Counts, batches, phases, timetable
+from slimgen.methods.alphagan.gradients import Gradients
 from slimgen.methods.alphagan.options import SupernetOptions
 from slimgen.methods.alphagan.players import players
 from slimgen.recipe import Recipe, section
@@ -61,13 +62,16 @@ def job_of(run: Path, recipe: Recipe) -> Job:
 class Searching:
     """A search in memory: its players, phases and batches."""
 
-    def __init__(self, run: Path, *settings: str) -> None:
+    def __init__(self, run: Path, *settings: str, log: Path | None = None) -> None:
         recipe = TINY.override([f"supernet.{setting}" for setting in settings])
         self.options = section(SupernetOptions, recipe.supernet, "supernet")
         self.table, self.counts = timetable(self.options), Counts()
         self.job, self.averaged = job_of(run, recipe), 0
         self.those = players(self.job, self.options, len(self.table))
-        self.phases = phases(self.job, self.options, self.those, self.table, self.counts, self.average)
+        self.said: list[str] = []
+        self.gradients = Gradients(log, self.those.generator.relaxation, self.options.gap != "scores", self.said.append)
+        those = self.job, self.options, self.those, self.table, self.counts, self.average, self.gradients
+        self.phases = phases(*those)
         self.batches = batches(self.job, self.options, self.table)
 
     def average(self) -> None:

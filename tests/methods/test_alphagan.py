@@ -275,5 +275,23 @@ def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(t
         assert max(int(path.stem.split("-")[1]) for path in killed.rglob("step-*.pt")) == after
     stages.supernet(recipe, **folders(tiny_run), out=killed, progress=quiet)
     names = (LOGITS, f"discriminator_{LOGITS}", "relaxation.jsonl", "log-supernet.jsonl", "updates.json", "samples.png")
+    names += ("log-architecture.jsonl",)
     for name in names:
+        assert (killed / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_a_repeat_that_was_killed_ends_with_the_same_logits_and_leaves_the_finished_one_alone(tiny_run, tmp_path):
+    recipe = TINY.override(["search={repeats: 2}", "compute.checkpoint_seconds=0.000001"])
+    recipe = recipe.override(["objective.metric=fd:tiny"])
+    alone, killed = tmp_path / "alone" / "supernet", tmp_path / "elsewhere" / "killed" / "supernet"
+    stages.supernet(recipe, **folders(tiny_run), out=alone, progress=quiet)
+
+    def dying(what, done, total, values) -> None:
+        if what == "supernet1" and done == 9:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        stages.supernet(recipe, **folders(tiny_run), out=killed, progress=dying)
+    stages.supernet(recipe, **folders(tiny_run), out=killed, progress=quiet)
+    for name in (LOGITS, f"repeat1/{LOGITS}", "log-architecture1.jsonl", "repeat1/relaxation.jsonl"):
         assert (killed / name).read_bytes() == (alone / name).read_bytes()

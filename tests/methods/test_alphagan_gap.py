@@ -1,17 +1,19 @@
 """AlphaGAN's duality gap: its value, which parameters learn of it, and the supernet at its corners."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from slimgen.methods.alphagan.players import Players, adv, gap
+from slimgen.methods.alphagan.gradients import Gradients
+from slimgen.methods.alphagan.players import Players, adv, gap, value_of
 from slimgen.nets.alphagan.description import PUBLISHED, SPACE
 from slimgen.nets.supernet import Gates
 from slimgen.training.losses import adversarial
 from tests.methods.alphagan_runs import Searching, run_until
 
-HINGE = adversarial("hinge")
+HINGE, SCORES = value_of(adversarial("hinge")), value_of(adversarial("hinge"), scores=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +53,111 @@ def test_the_gap_is_zero_where_the_bars_are_the_players_and_grows_as_they_improv
 
 
 def test_adv_is_minus_the_printed_hinge_loss():
-    class Scores:
-        def __call__(self, images, step, gates=None):
-            return images.mean((1, 2, 3), keepdim=True).flatten(1)
-
     real, fake = torch.full((2, 3, 4, 4), 0.5), torch.full((2, 3, 4, 4), -0.25)
     # relu(1 - 0.5) + relu(1 - 0.25), with the sign that D maximises.
-    assert float(adv(Scores(), real, fake, 0, HINGE)) == -1.25
+    assert float(adv(Fixed(), real, fake, 0, HINGE)) == -1.25
+
+
+class Fixed:
+    """A discriminator whose scores are the mean of an image's pixels."""
+
+    def __call__(self, images, step, gates=None):
+        return images.mean((1, 2, 3), keepdim=True).flatten(1)
+
+
+def test_the_gap_of_the_scores_is_the_hinge_losss_plus_two_while_all_scores_are_within_one():
+    real, fake = torch.rand(5, 3, 4, 4) * 2 - 1, torch.rand(5, 3, 4, 4) * 2 - 1
+    hinge, scores = (adv(Fixed(), real, fake, 0, value) for value in (HINGE, SCORES))
+    torch.testing.assert_close(hinge, scores - 2)
+    torch.testing.assert_close(scores, real.mean() - fake.mean())
+
+
+def test_images_beyond_the_hinge_teach_nothing_by_its_loss_and_as_much_as_others_by_the_scores():
+    fake, real = torch.full((2, 3, 4, 4), -0.5), torch.zeros(2, 3, 4, 4)
+    fake[1] = -1.5
+    slopes = []
+    for value in (HINGE, SCORES):
+        given = fake.clone().requires_grad_(True)
+        adv(Fixed(), real, given, 0, value).backward()
+        slopes.append(given.grad.sum((1, 2, 3)))
+    # -mean over two images of relu(1 + score), and of the score.
+    assert slopes[0].tolist() == pytest.approx([-0.5, 0])
+    assert slopes[1].tolist() == pytest.approx([-0.5, -0.5])
+
+
+def test_by_the_scores_the_logits_learn_from_minus_d_bars_mean_and_those_of_d_from_its_difference(tiny_run):
+    search = Searching(tiny_run, "discriminator=searched", "gap=scores")
+    search.train(7)
+    those, batch = search.those, search.batch()
+    for part in those.parts.values():
+        part.requires_grad_(True).eval()
+    sum(gap(those, batch, 0, SCORES).values()).backward()
+    generator, discriminator = those.generator, those.discriminator
+    made = generator(batch.input, 0, generator.gates(0))
+    logits = list(generator.relaxation.parameters())
+    wanted = torch.autograd.grad(-those.discriminator_bar(made, 0).mean(), logits)
+    for logit, gradient in zip(logits, wanted, strict=True):
+        torch.testing.assert_close(logit.grad, gradient)
+    best, gates = those.generator_bar(batch.input, 0), discriminator.gates(0)
+    difference = discriminator(best, 0, gates).mean() - discriminator(batch.target, 0, gates).mean()
+    logits = list(discriminator.relaxation.parameters())
+    for logit, gradient in zip(logits, torch.autograd.grad(difference, logits), strict=True):
+        torch.testing.assert_close(logit.grad, gradient)
+
+
+def test_by_the_scores_g_bar_is_trained_only_where_something_learns_from_it(tiny_run):
+    for setting, trained in (("bar=weights", False), ("coupled=true", True), ("discriminator=searched", True)):
+        search = Searching(tiny_run, "gap=scores", setting)
+        assert ("generator_bar" in {phase.name for phase in search.phases}) == trained
+
+
+class Logits(torch.nn.Module):
+    """Two choices whose gradients are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = (torch.nn.Parameter(torch.zeros(size)) for size in (2, 1))
+
+    def learn(self, *gradient: float) -> None:
+        self.one.grad, self.two.grad = torch.tensor(gradient[:2]), torch.tensor(gradient[2:])
+
+
+def test_the_log_tells_shares_norms_and_cosines_of_each_iteration_and_warns_once(tmp_path):
+    said, logits, file, kept = [], Logits(), tmp_path / "log.jsonl", {}
+    told = Gradients(file, logits, True, said.append)
+    steps = [(3, (3.0, 0.0, 4.0), 10), (4, (0.0, 0.0, 2.0), 9), (8, (1.0, 0.0, 0.0), 10), (9, (-2.0, 0.0, 0.0), 10)]
+    for number, (done, gradient, beyond) in enumerate(steps):
+        told.see(torch.tensor([-1.5] * beyond + [-1.0] * (10 - beyond)))
+        logits.learn(*gradient)
+        first = number % 2 == 0
+        told.step(done, first, not first)
+        if number == 2:  # killed here, and resumed from before this step
+            other = Gradients(file, logits, True, said.append)
+            other.load_state_dict(kept)
+            told = other
+            told.see(torch.tensor([-1.5] * beyond))
+            told.step(done, first, not first)
+        kept = told.state_dict()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, 4, 8, 9]
+    assert [line["beyond"] for line in lines] == pytest.approx([1, 0.9, 1, 1])
+    assert [line["gradient"] for line in lines] == pytest.approx([5, 2, 1, 2])
+    assert [line.get("cosine") for line in lines] == [None, pytest.approx(0.8), None, pytest.approx(-1)]
+    assert [line for line in said if "95% of the generated pictures are beyond the hinge" in line] == said
+    assert len(said) == 1
+    facts = told.facts()
+    assert facts["architecture_cosine"] == pytest.approx(-0.1)
+    assert facts["architecture_beyond"] == pytest.approx(0.975)
+
+
+def test_where_every_score_has_a_gradient_none_is_warned_of():
+    said, logits = [], Logits()
+    told = Gradients(None, logits, False, said.append)
+    told.see(torch.full((4, 1), -2.0))
+    logits.learn(0.0, 0.0, 0.0)
+    told.step(1, True, True)
+    assert not said
+    assert told.facts() == {}
 
 
 def gradients(search: Searching, **options) -> dict[str, float]:

@@ -5,16 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.files import LOGITS
 from slimgen.methods.alphagan import check, plans
+from slimgen.methods.alphagan.architectures import evaluator_of
+from slimgen.methods.checks import check_rivals
 from slimgen.methods.rivals import Plan
-from slimgen.nets import generator_cost
+from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.alphagan.description import PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.sngan.discriminator import SPACE as JUDGES
 from slimgen.nets.weights import load_weights
+from slimgen.stages.fingerprint import sections
+from slimgen.stages.table import STAGES
 from tests.methods.alphagan_runs import TINY, folders, job_of, run_until
 from tests.quiet import quiet
 
@@ -103,6 +108,82 @@ def test_a_random_architecture_is_of_about_the_probable_ones_size(whole_run, tmp
     assert [plan.generator["genotype"] for plan in (found, *rivals)] == [trial["genotype"] for trial in trials[1:]]
 
 
+REPEATS = ["search={repeats: 2, judged: 0.5}", "finetune.repeats=2", "finetune.rivals=[]", "objective.metric=fd:tiny"]
+
+
+def test_of_repeated_searches_and_trainings_the_best_are_kept_and_all_are_told(whole_run, tmp_path):
+    recipe, inputs = TINY.override(REPEATS), folders(whole_run)
+    said = {}
+    for stage in ("supernet", "search", "finetune"):
+        said[stage] = getattr(stages, stage)(recipe, **inputs, out=tmp_path / stage, progress=quiet)
+        inputs[stage] = tmp_path / stage
+    # The first is the search that a recipe without repeats makes; the second has another seed.
+    once, again = (load_weights(place / LOGITS) for place in (whole_run / "supernet", tmp_path / "supernet"))
+    assert all(torch.equal(once[name], again[name]) for name in once)
+    other = load_weights(tmp_path / "supernet" / "repeat1" / LOGITS)
+    assert not any(torch.equal(once[name], other[name]) for name in once)
+    assert said["supernet"]["updates"] == 2 * said["supernet"]["repeat1_updates"] == 6
+    logs = [tmp_path / "supernet" / f"log-architecture{number}.jsonl" for number in ("", 1)]
+    assert [len(log.read_text().splitlines()) for log in logs] == [4, 4]
+    # Each was trained for one of two updates, from one seed, and the better one won.
+    trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
+    assert [trial["step"] for trial in trials] == ["repeats-1", "repeats-1"]
+    distances = [trial["quality"]["fd:tiny"] for trial in trials]
+    assert outcome_of(tmp_path / "search")["quality"]["fd:tiny"] == min(distances)
+    assert [said["search"][f"repeat{number}_fd:tiny"] for number in (0, 1)] == distances
+    assert [said["search"][f"repeat{number}_log_probability"] for number in (0, 1)] == pytest.approx(
+        [sum(float(each.double().log_softmax(0).max()) for each in those.values()) for those in (again, other)]
+    )
+    assert said["search"]["pictures"] == 2 * 1 * 4
+    # Two trainings, of which the better one is kept; the effort of all is told.
+    found = [said["finetune"][f"found_repeat{number}_fd:tiny"] for number in (0, 1)]
+    assert found[0] != found[1]
+    effort = json.loads((tmp_path / "finetune" / "networks.json").read_text())["found"]["effort"]
+    assert (effort["updates"], effort["pictures"]) == (2, 8 + 2 * 2 * 4)
+    kept = load_weights(tmp_path / "finetune" / "found.safetensors")
+    job = replace(job_of(whole_run, recipe), out=tmp_path / "measured")
+    net = build_generator(**plans(replace(job, inputs={"search": tmp_path / "search"}))["found"].generator)
+    net.load_state_dict(kept)
+    assert evaluator_of(job).measure(net.eval())["fd:tiny"] == pytest.approx(min(found))
+
+
+def test_repeats_decide_only_the_stages_that_make_them():
+    plain, searches = TINY.override(["search={}"]), TINY.override(["search={repeats: 3}", "objective.metric=fd:tiny"])
+    drawn = searches.override(["search.kind=random"])
+    read = {name: sections(STAGES[name], searches) for name in ("supernet", "search", "finetune")}
+    assert read["supernet"]["search.repeats"] == 3
+    assert "search.repeats" not in sections(STAGES["supernet"], drawn)
+    assert sections(STAGES["supernet"], drawn) == sections(STAGES["supernet"], plain)
+    assert "finetune.updates" in read["search"]
+    assert "objective" not in read["finetune"]
+    several = plain.override(["finetune.repeats=2"])
+    assert {"objective", "evaluate.features"} <= set(sections(STAGES["finetune"], several))
+    assert sections(STAGES["search"], several) == sections(STAGES["search"], plain)
+    # Of one training nothing is told, as in recipes from before there were repeats.
+    assert "repeats" not in sections(STAGES["finetune"], plain)["finetune"]
+    with pytest.raises(RecipeError, match=r"finetune\.repeats is for the method alphagan alone"):
+        check_rivals(several.model_copy(update={"method": "cf_gan"}))
+
+
+def test_of_as_many_random_architectures_the_best_is_kept_by_the_same_rule(whole_run, tmp_path):
+    given = [*REPEATS, "search={kind: random, repeats: 3, params: 2000, judged: 1}", "supernet.iterations=0"]
+    recipe, inputs = TINY.override([*given, "finetune.repeats=1"]), folders(whole_run)
+    said = stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
+    assert said["updates"] == 0
+    inputs["supernet"] = tmp_path / "supernet"
+    said = stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
+    trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
+    assert len({json.dumps(trial["genotype"]) for trial in trials}) == len(trials) == 3
+    assert all(abs(trial["costs"]["params"] / 2000 - 1) <= 0.1 for trial in trials)
+    distances = [said[f"repeat{number}_fd:tiny"] for number in range(3)]
+    assert said["val_fd:tiny"] == min(distances)
+    # What was trained to the end is not trained again.
+    inputs["search"] = tmp_path / "search"
+    told = []
+    stages.finetune(recipe, **inputs, out=tmp_path / "finetune", progress=lambda what, *rest: told.append(what))
+    assert "found, already trained by the search" in told
+
+
 def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_path):
     settings = ["supernet={iterations: 0, channels: 4}", "search={kind: published, genotype: alphagan_s}"]
     recipe = TINY.override([*settings, "finetune.rivals=[]"])
@@ -170,9 +251,9 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        (["supernet.gap=false", "supernet.coupled=true"], "'gap' must be true"),
-        (["supernet.gap=false", "supernet.bar=logits"], "'gap' must be true"),
-        (["supernet.gap=false", "supernet.discriminator=searched"], "'gap' must be true"),
+        (["supernet.gap=false", "supernet.coupled=true"], "'gap' must be hinge or scores"),
+        (["supernet.gap=false", "supernet.bar=logits"], "'gap' must be hinge or scores"),
+        (["supernet.gap=false", "supernet.discriminator=searched"], "'gap' must be hinge or scores"),
         (["supernet.critic_steps=7"], "'critic_steps' must be at most iterations x weight_steps"),
         (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
         (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "must not rise"),
@@ -198,6 +279,18 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
         (["finetune.updates=0"], "must train the found generator from scratch"),
         (["finetune.inherit=true"], "must train the found generator from scratch"),
         (["size=20"], "multiples of 8"),
+        (
+            ["search={repeats: 2, random: 1}"],
+            "search.random needs another search.kind than halving, and search.repeats 1",
+        ),
+        (
+            ["search={kind: halving, repeats: 2}", "supernet.iterations=0"],
+            "search.repeats needs search.kind gradient or r",
+        ),
+        (["search={judged: 0.5}"], "search.judged needs search.repeats above 1"),
+        (["search={repeats: 2}", "objective.metric=psnr"], "must be a metric of whole sets"),
+        (["finetune.repeats=2", "objective.metric=psnr"], "must be a metric of whole sets"),
+        (["supernet.discriminator=searched", "search={repeats: 2, discriminator: found}"], "needs search.repeats 1"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused_with_the_reason(settings, rule):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from slimgen.metrics.inception_score import inception_score
+from slimgen.errors import DataError
+from slimgen.metrics.inception_score import deviation_of_splits, inception_score, mean_of_splits
 
 
 @pytest.mark.parametrize("classes", [2, 10, 1008])
@@ -28,3 +29,15 @@ def test_a_constant_added_to_an_images_scores_changes_nothing() -> None:
     scores = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).double()
     moved = scores + torch.arange(6.0).double()[:, None]
     assert inception_score(None, moved) == pytest.approx(inception_score(None, scores), rel=1e-12)
+
+
+def test_ten_splits_are_scored_in_order_and_have_a_mean_and_a_deviation() -> None:
+    sure = 1000 * torch.eye(10)
+    # Five splits of two equal images score 1, five of two different ones 2; the last image is left over.
+    alike, apart = torch.cat([sure[:1], sure[:1]]), sure[:2]
+    logits = torch.cat([*[alike] * 5, *[apart] * 5, sure[5:6]])
+    assert mean_of_splits(None, logits) == pytest.approx(1.5, rel=1e-12)
+    assert deviation_of_splits(None, logits) == pytest.approx(0.5, rel=1e-12)
+    assert inception_score(None, logits[:-1]) > 1.5
+    with pytest.raises(DataError, match="over 10 splits"):
+        mean_of_splits(None, sure[:9])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slimgen.errors import DataError
 from slimgen.metrics import kid
-from slimgen.metrics.kid import KernelSide, kernel, kernel_distance
+from slimgen.metrics.kid import KernelSide, deviation_of_subsets, kernel, kernel_distance, kernel_of_subsets
 from slimgen.metrics.scorers import load_arrays, save_arrays
 
 CPU = torch.device("cpu")
@@ -80,3 +80,17 @@ def test_a_cached_side_gives_the_same_distance_bit_for_bit_and_a_damaged_one_is_
     for damaged in (b"", content[:100], content[:-1]):
         path.write_bytes(damaged)
         assert load_arrays(path, CPU) is None
+
+
+def test_the_mean_over_subsets_estimates_the_distance_and_of_sets_no_larger_is_the_distance(monkeypatch) -> None:
+    a, b = features(1, 60), features(2, 50) + 0.5
+    whole = kernel(KernelSide.of(a[:50]), b)
+    # Sets of the subsets' size are used whole, in another order.
+    assert kernel_of_subsets(KernelSide.of(a[:50]), b) == pytest.approx(whole, rel=1e-12)
+    assert deviation_of_subsets(KernelSide.of(a[:50]), b) == pytest.approx(0, abs=1e-12)
+    monkeypatch.setattr(kid, "SUBSET", 20)
+    side = KernelSide.of(a)
+    mean, deviation = kernel_of_subsets(side, b), deviation_of_subsets(side, b)
+    assert deviation > 0
+    assert abs(mean - kernel(side, b)) < 4 * deviation / kid.SUBSETS**0.5
+    assert kernel_of_subsets(side, b) == mean

@@ -75,6 +75,9 @@ def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,), discri
     if (begun := recipe.finetune.discriminator) not in (None, *discriminators):
         hint = f"choose from {', '.join(discriminators)}" if discriminators else "leave it out"
         raise RecipeError(f"finetune.discriminator must suit the method {recipe.method}", repr(begun), hint)
+    if recipe.finetune.repeats > 1 and recipe.method != "alphagan":
+        rule = "finetune.repeats is for the method alphagan alone"
+        raise RecipeError(rule, recipe.finetune.repeats, "leave it out")
     if "random" in recipe.finetune.model_fields_set and not {RANDOM, RANDOM_PATH} & set(recipe.finetune.rivals):
         raise RecipeError("finetune.random needs random or random_path in finetune.rivals", recipe.finetune.random)
     for rival in recipe.finetune.rivals:

@@ -106,7 +106,8 @@ class Method(Protocol):
     - `without_effect(recipe)` returns settings that were given but change nothing; a run reports them in one line.
     - `ALONE`: if true, its generators are not compared with an original.
     - `FINETUNE_SECTIONS` names the parts of a recipe that `finetune` reads, besides those that every method's reads
-      (see `stages.table`); `search_reads(recipe)` does the same for `search`.
+      (see `stages.table`); `supernet_reads(recipe)`, `search_reads(recipe)` and `finetune_reads(recipe)` do the same
+      for each stage, where it depends on the recipe.
     - `SECTIONS` maps `supernet` and `search` to their models, whose keys `slimgen recipes --keys` lists.
     """
 

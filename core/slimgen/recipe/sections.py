@@ -260,8 +260,8 @@ class EvaluateSection(Section):
 
     metrics: Annotated[tuple[str, ...], Words] = Field(
         default=("psnr", "ssim"),
-        description="Metrics of the evaluation, such as `psnr`, `ssim`, `lpips`, `fid`, or `package.module:NAME` of a "
-        "user-defined one. Empty: none.",
+        description="Metrics of the evaluation, such as `psnr`, `ssim`, `lpips`, `fid`, `is10`, or "
+        "`package.module:NAME` of a user-defined one. Empty: none.",
     )
     images: int | None = Field(
         default=None,

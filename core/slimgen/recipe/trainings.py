@@ -324,3 +324,9 @@ class FinetuneSection(Schedule):
         ge=1,
         description="Number of random architectures, for each of the rivals `random` and `random_path`.",
     )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        description="Number of trainings of the found generator, and of each rival, from different seeds; the best of "
+        "each by `objective`, on the validation images, is kept. For AlphaGAN alone.",
+    )

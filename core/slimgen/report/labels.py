@@ -12,6 +12,7 @@ WORDS = {
     "entropy": "mean entropy of the choices, in nats",
     "evaluations": "architectures evaluated",
     "input_images": "training images of the input",
+    "judged_after": "updates after which the repeats were compared",
     "latency_error_max": "largest error of predicted milliseconds",
     "latency_error_median": "median error of predicted milliseconds",
     "latency_measured_ms": "milliseconds of the winner, measured in onnxruntime",

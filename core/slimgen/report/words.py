@@ -34,6 +34,8 @@ NAMES = {
     **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "patch_swd": "patch SWD"},
     **{"log_probability": "log-probability", "distance": "distance from the original"},
     **{"fid": "FID", "clean_fid": "clean FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
+    **{"is10": "IS of 10 splits", "is10_sd": "deviation of IS"},
+    **{"kid_subsets": "KID of subsets", "kid_subsets_sd": "deviation of KID"},
 }
 
 

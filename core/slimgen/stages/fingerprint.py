@@ -22,6 +22,7 @@ UNDECIDED = (("compute", "checkpoint_seconds"), ("compute", "pictures_every"), (
 
 LATER: dict[str, dict[str, object]] = {
     "data": {"fit": None, "range": None, "scale": 1},
+    "finetune": {"repeats": 1},
     "teach": dict.fromkeys(
         ("generator_key", "discriminator_key", "reverse_generator_key", "reverse_discriminator_key")
     ),
@@ -94,15 +95,12 @@ def _deployed(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 
 
 def _of_the_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
-    if stage.name == "search":
-        reads: Callable[[Recipe], tuple[str, ...]] = getattr(
-            open_method(recipe.method), "search_reads", lambda recipe: ()
-        )
-        return reads(recipe)
+    method = open_method(recipe.method)
+    reads: Callable[[Recipe], tuple[str, ...]] = getattr(method, f"{stage.name}_reads", lambda recipe: ())
     if stage.name != "finetune":
-        return ()
+        return reads(recipe) if stage.name in ("supernet", "search") else ()
     timed = ("evaluate.threads",) if NARROWED_LATENCY in recipe.finetune.rivals else ()
-    return (*timed, *getattr(open_method(recipe.method), "FINETUNE_SECTIONS", ()))
+    return (*timed, *getattr(method, "FINETUNE_SECTIONS", ()), *reads(recipe))
 
 
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:

@@ -7,51 +7,74 @@ hand-designed generator, the family of the original.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from slimgen.errors import BudgetError
-from slimgen.files import TRIALS, UPDATES, write_json
-from slimgen.methods.alone import Course, search_alone
+from slimgen.files import TRIALS, UPDATES, log_file, write_json
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
+from slimgen.methods.alphagan.architectures import (
+    Architectures,
+    best_of_repeats,
+    evaluator_of,
+    folder_of,
+    halved,
+    objective_of,
+    plan_of,
+    updates_of_all,
+)
+from slimgen.methods.alphagan.checking import check
+from slimgen.methods.alphagan.gradients import NAME, Gradients
 from slimgen.methods.alphagan.options import (
     SearchOptions,
     SupernetOptions,
-    built,
-    check,
+    alone,
+    finetune_reads,
     preview,
     search_reads,
+    searches,
+    supernet_reads,
     without_effect,
 )
-from slimgen.methods.alphagan.players import Player, Playing, players
+from slimgen.methods.alphagan.players import Player, Players, Playing, players
 from slimgen.methods.checks import BY_HAND, HALVING
 from slimgen.methods.drawn import alike
 from slimgen.methods.effort import Effort
-from slimgen.methods.handing import handed_over, settle
-from slimgen.methods.latency import keeping, timed
+from slimgen.methods.handing import handed_over
 from slimgen.methods.likeliest import likeliest
 from slimgen.methods.method import Found, Trained, found_genotype
-from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
+from slimgen.methods.relaxation_trace import LIKELIHOOD, read_relaxation, train_traced
+from slimgen.methods.repeats import again, best_of, told
 from slimgen.methods.rivals import Plan, narrowest, train_anew
-from slimgen.metrics.evaluator import Evaluator
-from slimgen.metrics.registry import find
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.pieces import Generators
 from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
-from slimgen.recipe import Recipe, section
+from slimgen.recipe import section
 from slimgen.report.pictures import panels
-from slimgen.search import Genotype, Objective, Trial
+from slimgen.search import Objective, Trial
 from slimgen.tasks.noise import TEST, latents
 from slimgen.tasks.task import Job, from_noise
-from slimgen.training.distributed import world
+from slimgen.training.distributed import first, world
 from slimgen.training.fit import Stateful
 from slimgen.training.optimizers import Ema
 
-__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+__all__ = [
+    "SECTIONS",
+    "check",
+    "finetune",
+    "finetune_reads",
+    "preview",
+    "search",
+    "search_reads",
+    "supernet",
+    "supernet_reads",
+    "without_effect",
+]
 
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
@@ -63,19 +86,41 @@ RANDOM, HAND_DRAWN = "random", "sngan"
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Run Algorithm 1 and save the logits; the weights are not used again.
+    """Run Algorithm 1, as often as the recipe says, and save the logits; the weights are not used again.
 
-    `updates.json` counts the updates of every player; `samples.png` shows pictures of the super-generator.
+    `updates.json` counts the updates of every player; `samples.png` shows pictures of the super-generator. Of repeats
+    from other seeds, files lie in folders `repeat1` and so on, and metrics have such names.
     """
+    facts: dict[str, float] = {}
+    for number in range(searches(job.recipe)):
+        found = _supernet(_job_of_repeat(job, number), job.out / log_file(f"{NAME}{number or ''}"))
+        both = {name: facts.get(name, 0) + found[name] for name in ("steps", "updates")}
+        facts = {**facts, **(found if not number else told(number, found)), **both}
+    return facts
+
+
+def _job_of_repeat(job: Job, number: int) -> Job:
+    """Return the job of one whole search, whose files do not disturb those of the others."""
+    if not number:
+        return job
+    folder = folder_of(job.out, number)
+    folder.mkdir(exist_ok=True)
+    return replace(again(job, number), out=folder, journal=lambda name: job.journal(f"{name}{number}"))
+
+
+def _supernet(job: Job, log: Path) -> dict[str, float]:
+    """Run Algorithm 1 once."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     table = timetable(options)
     both, counts = players(job, options, len(table)), Counts()
     average = Ema(both.generator.net, options.ema) if options.ema is not None else None
-    state: dict[str, Stateful] = {**both.parts, "counts": counts, **({} if average is None else {"ema": average})}
+    gradients = _gradients(job, log, options, both)
+    state: dict[str, Stateful] = {**both.parts, "counts": counts, "gradients": gradients}
+    state |= {} if average is None else {"ema": average}
     searched = {"": both.generator.relaxation, DISCRIMINATOR: both.discriminator.relaxation}
     relaxations = {name: each for name, each in searched.items() if each is not None}
     after_generator = average.update if average is not None else lambda: None
-    lines = phases(job, options, both, table, counts, after_generator) if table else []
+    lines = phases(job, options, both, table, counts, after_generator, gradients) if table else []
     images = batches(job, options, table) if table else {}
     entropy = train_traced(job, relaxations, lines, images, len(table), state)
     if world()[0] == 0 and table:
@@ -83,7 +128,15 @@ def supernet(job: Job) -> Mapping[str, float]:
         shown = Playing(Player(net, both.generator.relaxation), len(table))
         _draw(job, shown if average is None else from_noise(job.task).settled(shown, options.batch))
     write_json(job.out / UPDATES, counts.state_dict())
-    return {"steps": len(table), "updates": counts.counts["generator"], "entropy": entropy}
+    about = {"steps": len(table), "updates": counts.counts["generator"], "entropy": entropy}
+    return {**about, **gradients.facts()} if table else about
+
+
+def _gradients(job: Job, log: Path, options: SupernetOptions, both: Players) -> Gradients:
+    """Return the log of what the generator's logits learn from."""
+    assert both.generator.relaxation is not None
+    flat, first = job.recipe.losses.gan == "hinge" and options.gap != "scores", world()[0] == 0
+    return Gradients(log if first else None, both.generator.relaxation, flat, job.say)
 
 
 @torch.no_grad()
@@ -96,16 +149,21 @@ def _draw(job: Job, shown: nn.Module) -> None:
 def search(job: Job) -> Found:
     """Return the most probable operation of every edge (DARTS, section 2.4), or random or published operations.
 
-    If a budget excludes the most probable architecture, the most probable one within the budget wins.
+    If a budget excludes the most probable architecture, the most probable one within the budget wins. Of repeats, the
+    best in the same short training wins (section 5.1).
     """
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
     architectures = Architectures(job)
     if options.kind == HALVING:
-        return _halved(architectures, options)
+        return halved(architectures, options)
+    if options.repeats > 1 and options.kind == "gradient":
+        each = [architectures.of_repeat(number) for number in range(options.repeats)]
+        chosen = [_chosen(one, training, options)[-1] for one in each]
+        return best_of_repeats(architectures, chosen, options)
     trials = _chosen(architectures, training, options)
     drawn = []
-    if wanted := options.random + (options.kind == RANDOM):
+    if wanted := options.random + (options.repeats if options.kind == RANDOM else 0):
         drawn = alike(
             architectures.space.sample,
             architectures.costs,
@@ -115,10 +173,12 @@ def search(job: Job) -> Found:
             f"{job.recipe.seed}/alike",
             architectures.budget,
         )
-    if options.kind == RANDOM:
+    if options.kind == RANDOM and options.repeats == 1:
         kept = architectures.keeping(drawn)
         drawn = [kept, *(genotype for genotype in drawn if genotype != kept)]
     rivals = [architectures.trial(genotype, RANDOM, number) for number, genotype in enumerate(drawn)]
+    if options.repeats > 1:
+        return best_of_repeats(architectures, rivals, options)
     found, every = rivals[0] if options.kind == RANDOM else trials[-1], [*trials, *rivals]
     if over := architectures.budget.excess(found.costs):
         rule = "the published architecture must be within the budget"
@@ -135,42 +195,6 @@ def search(job: Job) -> Found:
     return Found(found, every, facts, Objective(LIKELIHOOD, "max"))
 
 
-class Architectures:
-    """The searched space with its probabilities, the costs of its architectures as they are built, and the budget."""
-
-    def __init__(self, job: Job) -> None:
-        planned, shape = preview(job.recipe), built(job.recipe)
-        self.space, self.job, self._counted = planned.space, job, planned.costs
-        networks = section(SearchOptions, job.recipe.search, "search").latency_networks
-        generators = Generators(self.space, "alphagan", lambda genotype: {"genotype": genotype, **shape})
-        self.clock = timed(job, generators, networks)
-        self.budget = self.clock.budget(job)
-        relaxation = read_relaxation(job, self.space)
-        self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
-
-    def costs(self, genotype: Genotype) -> Mapping[str, float]:
-        """Return an architecture's costs, all kinds that the budget may limit."""
-        return self.clock.priced(self.job, self._counted(genotype), genotype)
-
-    def likeliest(self) -> Iterator[Genotype]:
-        """Yield the most probable architecture within the budget, then within ever lower limits of milliseconds."""
-        for budget in self.clock.lowered(self.job):
-            yield likeliest(self.space, self.logs, self.costs, budget.limits)
-
-    def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
-        """Return the first genotype whose measured latency is within the limit, if there is one."""
-        return keeping(self.job.budget.latency_ms, genotypes, self.clock.measured)
-
-    def timed(self, found: Genotype) -> dict[str, float]:
-        """Return facts about latency, where it is limited."""
-        measured = {} if self.budget.latency_ms is None else {"latency_measured_ms": self.clock.measured(found)}
-        return {**self.clock.facts, **measured}
-
-    def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
-        """Return the trial of an architecture: its costs and its log probability."""
-        return likely_trial(genotype, self.costs(genotype), self.logs, step, number)
-
-
 def _chosen(architectures: Architectures, training: SupernetOptions, options: SearchOptions) -> list[Trial]:
     """Return the trials that were not drawn at random, the winner last."""
     if options.kind == "published":
@@ -184,62 +208,46 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
     return trials if kept == argmax else [*trials, architectures.trial(kept, "budget")]
 
 
-def _halved(architectures: Architectures, options: SearchOptions) -> Found:
-    """Return the best of random architectures, each trained by itself as in `finetune`, successively halved."""
-    job, clock = architectures.job, architectures.clock
-    recipe, steps, metric = job.recipe, updates_of_all(job), job.recipe.objective.metric
-    features, reference = recipe.evaluate.features, job.out / "reference"
-    images = job.task.validation(job)
-    evaluator = Evaluator(images, [metric], compute=job.compute, features=features, reference=reference)
-
-    def train(within: Job, name: str, genotype: Genotype, until: int) -> list[nn.Module]:
-        return train_anew(within, name, [plan_of(recipe, genotype)], steps, until)
-
-    def measure(genotype: Genotype, nets: Sequence[nn.Module]) -> dict[str, float]:
-        return evaluator.measure(job.compute.ready(nets[0]))
-
-    def macs(genotype: Genotype) -> float:
-        return generator_cost(**recipe.size._asdict(), **plan_of(recipe, genotype).generator).exact
-
-    objective = Objective(metric, find(metric).goal)
-    space, costs, protocol = architectures.space, architectures.costs, evaluator.protocol
-    course = Course(space, costs, macs, objective, steps, train, measure, protocol)
-    counts, halving = (options.candidates, options.proposed), course.halving(job, clock.margin)
-    halved = search_alone(job, halving, [space], costs, architectures.budget, counts)
-    facts = {"space_size": float(space.size), **halved.effort.facts(), **clock.facts}
-    accepts = clock.accepts(job.budget.latency_ms, facts)
-    found = halved.candidates.found(halved.last, facts, halved.earlier, accepts)
-    settle(job, found.trial.genotype)
-    return found
-
-
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Train all `plans` from scratch on all images, equally long, from one seed, each with its own discriminator."""
-    wanted, trained, recipe = plans(job), dict[str, Trained](), job.recipe
-    updates, halving = updates_of_all(job), section(SearchOptions, recipe.search, "search").kind == HALVING
+    """Train all `plans` from scratch on all images, equally long, from the same seeds, each with its own discriminator.
+
+    Where the recipe asks for repeats, the best training of each is kept, by the objective on the validation images.
+    """
+    wanted, trained, repeats = plans(job), dict[str, Trained](), job.recipe.finetune.repeats
+    measure = None
+    if repeats > 1:
+        evaluator = evaluator_of(job)
+
+        def measure(net: nn.Module) -> dict[str, float]:
+            return first(lambda: evaluator.measure(job.compute.ready(net)))
+
     for done, (name, plan) in enumerate(wanted.items(), 1):
-        net = job.compute.place(build_generator(**plan.generator))
-        before, effort = name == "found" and handed_over(job, [net]), None
-        if not before:
-            (net,) = train_anew(job, name, [plan], updates)
-        if name == "found" and halving:
-            macs = generator_cost(**recipe.size._asdict(), **plan.generator).exact
-            own = Effort.of(updates, recipe.finetune.batch, macs, counted=before)
-            effort = Effort.read(job.inputs["search"]).plus(own)
-        trained[name] = Trained.of(net, plan.generator, updates, effort)
-        job.tell("trainings", done, len(wanted), {})
+        trained[name] = _trained(job, name, plan, measure)
+        if repeats == 1:
+            job.tell("trainings", done, len(wanted), {})
     return trained
 
 
-def updates_of_all(job: Job) -> int:
-    """Return the updates of every training from scratch: on the images of train and val together."""
-    return job.recipe.finetune.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
+def _trained(job: Job, name: str, plan: Plan, measure: Callable[[nn.Module], dict[str, float]] | None) -> Trained:
+    """Train one generator, as often as the recipe says, unless the search did so already."""
+    recipe, updates = job.recipe, updates_of_all(job)
+    repeats, batch = recipe.finetune.repeats, recipe.finetune.batch
+    known = job.compute.place(build_generator(**plan.generator))
+    before = name == "found" and handed_over(job, [known])
 
+    def train(within: Job, called: str, number: int) -> nn.Module:
+        return known if before and not number else train_anew(within, called, [plan], updates)[0]
 
-def plan_of(recipe: Recipe, genotype: Genotype) -> Plan:
-    """Return the plan of an architecture, with a discriminator like the original's."""
-    found = {"family": "alphagan", "genotype": genotype.to_json(), **built(recipe)}
-    return Plan(found, dict(recipe.teach.discriminator))
+    objective = objective_of(job) if repeats > 1 else None
+    net, facts = best_of(job, name, repeats, train, objective, measure)
+    searched = name == "found" and alone(recipe)
+    if not searched and repeats == 1:
+        return Trained.of(net, plan.generator, updates)
+    macs = generator_cost(**recipe.size._asdict(), **plan.generator).exact
+    others = Effort.candidates([macs] * (repeats - 1), updates, batch)
+    own = Effort.of(updates, batch, macs, counted=before).plus(others)
+    effort = Effort.read(job.inputs["search"]).plus(own) if searched else own
+    return replace(Trained.of(net, plan.generator, updates, effort), facts=facts)
 
 
 def plans(job: Job) -> dict[str, Plan]:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from slimgen.data.batches import Pair
+from slimgen.methods.alphagan.gradients import Gradients
 from slimgen.methods.alphagan.options import SupernetOptions
-from slimgen.methods.alphagan.players import Player, Players, gap, worst
+from slimgen.methods.alphagan.players import Player, Players, gap, value_of, worst
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Schedule
@@ -98,17 +99,24 @@ def phases(
     table: Sequence[Step],
     counts: Counts,
     after_generator: Callable[[], None],
+    gradients: Gradients,
 ) -> list[Phase]:
     """Return one phase for each line of the algorithms that updates something; the timetable decides when each runs.
 
-    The phases keep `counts` up to date and call `after_generator` after each update of G only.
+    The phases keep `counts` up to date, call `after_generator` after each update of G only, and log `gradients`.
     """
     gan, rate = adversarial(job.recipe.losses.gan), constant_then_linear(len(table), 0)
     generator, discriminator, generator_bar, discriminator_bar = players
-    adams = {name: Adam(_groups(options, name, players), options.rate, options.betas) for name in players._asdict()}
+    bars, value = options.bar_rate or options.rate, value_of(gan, options.gap == "scores")
+    rates = {GENERATOR_BAR: bars, DISCRIMINATOR_BAR: bars}
+    adams = {
+        name: Adam(_groups(options, name, players), rates.get(name, options.rate), options.betas)
+        for name in players._asdict()
+    }
     logits = [player.relaxation for player in (generator, discriminator) if player.relaxation is not None]
     adams[ARCHITECTURE] = Adam([_logits(options, logits)], options.architecture_rate, options.architecture_betas)
     telling_bar = telling(generator, discriminator_bar, gan)
+    learning = [number for number, step in enumerate(table) if step.part == ARCHITECTURE]
 
     def begun(batch: Pair, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
         """Return D-bar's loss; before its first step of an iteration, restart both bars (Algorithm 2, line 1)."""
@@ -124,14 +132,18 @@ def phases(
         counts.counts[phase.name] += 1
         if phase.name == GENERATOR:
             after_generator()
+        if phase.name == ARCHITECTURE:
+            now = learning[counts.counts[ARCHITECTURE] - 1]
+            position = table[now].position
+            gradients.step(now + 1, position == 0, position == options.architecture_steps - 1)
 
     def during(part: str, every: int = 1) -> Callable[[int], bool]:
         return lambda step: table[step].part == part and table[step].number % every == every - 1
 
     def duality(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
-        if options.gap:
-            return gap(players, batch, memo.step, gan, options.coupled)
-        return {"worst": worst(players, batch, memo.step, gan)}
+        if options.whole:
+            return gap(players, batch, memo.step, value, options.coupled, gradients.see)
+        return {"worst": worst(players, batch, memo.step, value, see=gradients.see)}
 
     searching = options.bar != "weights"
     lines: list[tuple[str, Loss, str, Callable[[int], bool]]] = [
@@ -141,13 +153,13 @@ def phases(
         # Algorithm 2, lines 3 and 7: D-bar against the present G, G-bar against the present D (Eq. 6).
         (DISCRIMINATOR_BAR, begun, DISCRIMINATOR_BAR, during(DISCRIMINATOR_BAR)),
         (GENERATOR_BAR, passing(generator_bar, discriminator, gan, searching), GENERATOR_BAR, during(GENERATOR_BAR)),
-        # Algorithm 1, line 12: the logits (Eq. 3).
+        # Algorithm 1, line 12: the logits (Eq. 3, or its scores' own).
         (ARCHITECTURE, duality, ARCHITECTURE, during(ARCHITECTURE)),
     ]
     return [
         Phase(name, loss, adams[name], rate, split, when, counted)
         for name, loss, split, when in lines
-        if options.gap or name != GENERATOR_BAR
+        if options.whole or name != GENERATOR_BAR
     ]
 
 

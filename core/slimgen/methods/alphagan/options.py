@@ -1,19 +1,12 @@
-"""AlphaGAN's sections of a recipe, and their checks."""
+"""AlphaGAN's sections of a recipe, and what they mean for the stages."""
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import (
-    BY_HAND,
     HALVING,
-    LIMITS,
-    check_anew,
-    check_effects,
-    check_limits,
-    check_metrics,
-    check_rivals,
     idle,
     priced,
 )
@@ -21,18 +14,12 @@ from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.keys import LatencyNetworks, Proposed
 from slimgen.methods.method import Preview
 from slimgen.methods.tuning import OF_NOISE
-from slimgen.metrics.kinds import PerImage
-from slimgen.metrics.registry import find
 from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
-from slimgen.nets.noise import bottom
 from slimgen.nets.options import Width
-from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Channels, Recipe, Section, section
 from slimgen.recipe.trainings import Betas
 from slimgen.search import Genotype, Value
-from slimgen.tasks import traits_of
-from slimgen.tasks.traits import NOISE
 
 GUMBEL = ("gumbel", "straight-through", "sampled")  # relaxations that draw noise and have a temperature
 
@@ -68,6 +55,12 @@ class SupernetOptions(Section):
         default=64, ge=1, description="Batch size of every step: real images, and as many noise vectors."
     )
     rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam for the weights; it stays constant.")
+    bar_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate of Adam for the weights of the bars. None: `rate`, as in the paper. The lower, the "
+        "fewer pictures D-bar moves beyond the hinge, where the logits do not learn.",
+    )
     betas: Betas = Field(
         default=(0.0, 0.9),
         description="Adam's beta_1 and beta_2 for the weights: decay rates of its two moving averages.",
@@ -113,10 +106,14 @@ class SupernetOptions(Section):
         description="Give G-bar the generator's present architecture, so that the logits also learn through G-bar. "
         "false: G-bar keeps a copy from the start of the iteration, as in the published code.",
     )
-    gap: bool = Field(
-        default=True,
-        description="Compute the whole duality gap. false: leave out G-bar and with it the gap's second term, from "
-        "which no logit learns by default. That saves time; D's spectral norms are then estimated less often.",
+    gap: Literal["hinge", "scores", False] = Field(
+        default="hinge",
+        description="The gap from which the logits learn. `hinge` (or true): the paper's, by the loss `losses.gan` "
+        "(Eq. 5). Of pictures that D-bar scores below -1, that of the hinge loss has no gradient. `scores`: by the "
+        "scores themselves, so that the generator's logits learn from minus the mean of D-bar's, and a searched "
+        "discriminator's from the difference of D's; G-bar is trained only where something learns from it. false: as "
+        "`hinge`, without G-bar and the gap's second term, from which no logit learns by default. That saves time; D's "
+        "spectral norms are then estimated less often.",
     )
     discriminator: Literal["fixed", "searched"] = Field(
         default="fixed",
@@ -138,6 +135,21 @@ class SupernetOptions(Section):
         "alone. None: no average.",
     )
 
+    @field_validator("gap", mode="before")
+    @classmethod
+    def named(cls, value: object) -> object:
+        """Take true for the paper's gap."""
+        return "hinge" if value is True else value
+
+    @property
+    def whole(self) -> bool:
+        """Whether the gap's second term is computed, and G-bar trained for it."""
+        return self.gap == "hinge" or (self.gap == "scores" and self._learns_from_the_second)
+
+    @property
+    def _learns_from_the_second(self) -> bool:
+        return self.coupled or self.bar != "weights" or self.discriminator == "searched"
+
     @model_validator(mode="after")
     def sound(self) -> Self:
         """Refuse rising temperatures, and settings that have no effect because of others."""
@@ -145,8 +157,10 @@ class SupernetOptions(Section):
             raise ValueError("'temperature' needs a 'relaxation' that draws noise: gumbel, straight-through or sampled")
         if not self.temperature[0] >= self.temperature[1] > 0:
             raise ValueError("'temperature' must be above 0 and must not rise")
-        if not self.gap and (self.coupled or self.bar != "weights" or self.discriminator == "searched"):
-            raise ValueError("'gap' must be true if 'coupled', 'bar' or 'discriminator' makes something learn from it")
+        if not self.gap and self._learns_from_the_second:
+            raise ValueError(
+                "'gap' must be hinge or scores if 'coupled', 'bar' or 'discriminator' makes something learn"
+            )
         if self.iterations and self.critic_steps > self.iterations * self.weight_steps:
             raise ValueError("'critic_steps' must be at most iterations x weight_steps, or G is never trained")
         if self.coupled and self.bar != "weights":
@@ -193,6 +207,21 @@ class SearchOptions(Section):
     channels: Width | None = Field(
         default=None, description="Channels of the finished generator (Table 4). None: `supernet.channels`."
     )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        description="Number of whole searches from different seeds, each with a supernet of its own; the best of the "
+        "architectures found is kept (section 5.1: of three). For kind `random`, the number of random architectures of "
+        "which the best is kept. Each is trained by itself from scratch, see `judged`, and measured by the recipe's "
+        "objective on the validation images.",
+    )
+    judged: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="Share of `finetune`'s updates after which the architectures of `repeats` are compared, with the "
+        "same seed for all. 1 trains them to the end, as the paper does.",
+    )
     discriminator: Literal["original", "found"] = Field(
         default="original",
         description="Discriminator for training the finished generator: one like the `original`'s, or the `found` one "
@@ -215,24 +244,6 @@ class SearchOptions(Section):
         return PUBLISHED[self.genotype]
 
 
-def check(recipe: Recipe) -> None:
-    """Raise RecipeError unless the recipe suits this method."""
-    training = section(SupernetOptions, recipe.supernet, "supernet")
-    options = section(SearchOptions, recipe.search, "search")
-    if traits_of(recipe).given != NOISE:
-        rule = "alphagan needs a task whose generator makes images from noise"
-        raise RecipeError(rule, f"the task {recipe.task}", "set task to unconditional")
-    bottom(recipe.size)
-    check_size(*recipe.size)
-    if recipe.losses.gan not in ("hinge", "vanilla") and training.iterations:
-        rule = "the gap between G and D needs a loss that falls as scores rise, so losses.gan must be hinge or vanilla"
-        raise RecipeError(rule, repr(recipe.losses.gan))
-    check_limits(recipe, LIMITS)
-    check_anew(recipe)
-    check_rivals(recipe, (BY_HAND,))
-    _check_search(recipe, training, options)
-
-
 def built(recipe: Recipe) -> dict[str, Any]:
     """Return the options of finished generators besides their genotype."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
@@ -252,18 +263,34 @@ def preview(recipe: Recipe) -> Preview:
         return priced(AlphaOptions(genotype=genotype, **shape).cost(*recipe.size), recipe)
 
     def updates(images: int) -> int:
-        return training.iterations * training.weight_steps // training.critic_steps
+        once = training.iterations * training.weight_steps // training.critic_steps
+        return searches(recipe) * once
 
     def learned(images: int) -> int:
-        if options.kind != HALVING:
-            return 0
         tuning = recipe.finetune
-        return pictures((options.candidates, options.proposed), tuning.steps(images), tuning.batch)
+        if options.kind == HALVING:
+            return pictures((options.candidates, options.proposed), tuning.steps(images), tuning.batch)
+        alone = options.repeats if options.repeats > 1 else 0
+        return alone * judged_updates(options, tuning.steps(images)) * tuning.batch
 
     space, evaluations = alphagan_space(training.deconvolution), 2 + options.random + (options.kind == "random")
     if options.kind == HALVING:
         evaluations = min(measurements(options.candidates, options.proposed), 2 * space.size)
-    return Preview(space, costs, evaluations, updates, training.batch, learned, beside=options.random)
+    elif options.repeats > 1:
+        evaluations = options.repeats
+    beside, repeats = options.random, recipe.finetune.repeats
+    return Preview(space, costs, evaluations, updates, training.batch, learned, beside=beside, repeats=repeats)
+
+
+def searches(recipe: Recipe) -> int:
+    """Return the number of supernets that are trained: one for each repeat of a search by gradients."""
+    options = section(SearchOptions, recipe.search, "search")
+    return options.repeats if options.kind == "gradient" else 1
+
+
+def judged_updates(options: SearchOptions, steps: int) -> int:
+    """Return the updates after which repeats are compared, of a whole training's."""
+    return max(1, round(options.judged * steps))
 
 
 def without_effect(recipe: Recipe) -> tuple[str, ...]:
@@ -273,57 +300,22 @@ def without_effect(recipe: Recipe) -> tuple[str, ...]:
     return idle(supernet, (*used, "interpolation")) if halving else ()
 
 
+def supernet_reads(recipe: Recipe) -> tuple[str, ...]:
+    """Return the further keys that the supernets' training reads: how many there are."""
+    return ("search.repeats",) if searches(recipe) > 1 else ()
+
+
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
     """Return the further keys that the search reads: those of the candidates' training."""
-    return OF_NOISE if section(SearchOptions, recipe.search, "search").kind == HALVING else ()
+    return OF_NOISE if alone(recipe) else ()
 
 
-def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOptions) -> None:
-    drawing, halving = options.kind == "random", options.kind == HALVING
-    needs = {
-        "search.candidates": (halving, "search.kind halving"),
-        "search.proposed": (halving, "search.kind halving"),
-        "search.random": (not halving, "another search.kind than halving, whose candidates are random"),
-        "search.genotype": (options.kind == "published", "search.kind published"),
-        "search.params": (drawing, "search.kind random"),
-        "search.equal_size": (drawing or options.random > 0, "search.kind random or search.random"),
-        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit budget.latency_ms"),
-    }
-    check_effects({"search": options}, needs)
-    if options.kind == "published":
-        if options.genotype is None:
-            raise RecipeError("search.kind published needs search.genotype", None, f"known: {', '.join(PUBLISHED)}")
-        options.imported()
-        if training.iterations:
-            rule = "a published architecture needs no search"
-            raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations to 0")
-        if not training.deconvolution:
-            rule = "supernet.deconvolution has no effect on a published architecture"
-            raise RecipeError(rule, "false", "leave it out")
-    elif halving:
-        _check_halving(recipe, training)
-    elif training.iterations == 0 and options.kind == "gradient":
-        rule = "search.kind gradient needs supernet.iterations above 0"
-        raise RecipeError(rule, 0, "set supernet.iterations, or choose search.kind random or published")
-    if drawing and training.iterations == 0 and options.params is None:
-        rule = "random architectures need a size: search.params, or the winner of a gradient search"
-        raise RecipeError(rule, "neither", "set search.params or supernet.iterations")
-    if options.discriminator == "found" and (training.discriminator == "fixed" or options.kind != "gradient"):
-        rule = "search.discriminator found needs supernet.discriminator searched and search.kind gradient"
-        raise RecipeError(rule, f"{training.discriminator} and {options.kind}", "leave it out")
-    if options.discriminator == "found" and (family := recipe.teach.discriminator.get("family")) != "sngan":
-        rule = "search.discriminator found needs teach.discriminator of family sngan, which it replaces"
-        raise RecipeError(rule, repr(family), "set search.discriminator to original")
-    if recipe.objective.model_fields_set and not halving:
-        rule = f"search.kind {options.kind} ranks architectures by their logits and not by a metric"
-        raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", "leave the section objective out")
+def finetune_reads(recipe: Recipe) -> tuple[str, ...]:
+    """Return the further keys that fine-tuning reads: by what repeats of a training are compared."""
+    return ("objective", "evaluate.features") if recipe.finetune.repeats > 1 else ()
 
 
-def _check_halving(recipe: Recipe, training: SupernetOptions) -> None:
-    if training.iterations:
-        rule = "search.kind halving trains every candidate by itself and needs no supernet"
-        raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations to 0")
-    check_metrics(recipe)
-    if isinstance(find(recipe.objective.metric), PerImage):
-        rule = "objective.metric must be a metric of whole sets for images from noise"
-        raise RecipeError(rule, repr(recipe.objective.metric), "set it to fid, kid, is, or fd:NAME")
+def alone(recipe: Recipe) -> bool:
+    """Return whether the search trains architectures by themselves, to compare them by the recipe's objective."""
+    options = section(SearchOptions, recipe.search, "search")
+    return options.kind == HALVING or options.repeats > 1

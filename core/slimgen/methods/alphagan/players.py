@@ -1,6 +1,7 @@
 """AlphaGAN's players, and the gap between them (Tian et al., section 4.1)."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,24 +110,49 @@ def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps
     return Player(place(net).train(), place(relaxation))
 
 
-def adv(
-    discriminator: Player, real: Tensor, fake: Tensor, step: int, gan: Adversarial, gates: Gates | None = None
-) -> Tensor:
-    """Return the scalar that D maximises and G minimises, for one batch.
+Value = Callable[[Tensor, Tensor], Tensor]
+"""Scores of real and of generated images to the scalar that D maximises and G minimises."""
+See = Callable[[Tensor], None]
+
+
+def value_of(gan: Adversarial, scores: bool = False) -> Value:
+    """Return Adv of Eq. 3 as a function of scores: by the adversarial loss, or of the `scores` themselves.
 
     Eq. 5 prints the hinge loss that D minimises; only its negative makes Eq. 3 a gap, which is never below 0. The
     discriminator losses here are means over real and generated images, while Eq. 5 is a sum, hence the factor 2.
+
+    The scores' own is mean(D(x)) - mean(D(G(z))): that of the hinge loss plus 2 as long as all scores are within -1 and
+    1. Unlike it, it has the same slope everywhere, so that G also learns from images which D-bar is sure of.
     """
+    if scores:
+        return lambda real, fake: real.mean() - fake.mean()
+    return lambda real, fake: -2 * gan.discriminator(real, fake)  # Eq. 5
+
+
+def adv(
+    discriminator: Player,
+    real: Tensor,
+    fake: Tensor,
+    step: int,
+    value: Value,
+    gates: Gates | None = None,
+    see: See | None = None,
+) -> Tensor:
+    """Return the scalar that D maximises and G minimises, for one batch; `see` gets the generated images' scores."""
     scores = discriminator(torch.cat([real, fake]), step, gates).float()
-    return -2 * gan.discriminator(scores[: len(real)], scores[len(real) :])  # Eq. 5
+    if see is not None:
+        see(scores[len(real) :])
+    return value(scores[: len(real)], scores[len(real) :])
 
 
-def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool = False) -> dict[str, Tensor]:
+def gap(
+    players: Players, batch: Pair, step: int, value: Value, coupled: bool = False, see: See | None = None
+) -> dict[str, Tensor]:
     """Return the duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
 
     Each side's logits learn through its own term: the generator's through G against D-bar, a searched discriminator's
     through D against G-bar. The bars' architectures are constants unless `coupled`: then G-bar has G's gates, and
-    gradients pass through them as well. G and G-bar get the same noise.
+    gradients pass through them as well. G and G-bar get the same noise. `see` gets D-bar's scores of G's images.
 
     Returns:
         The terms of the sum V: `worst` = Adv(G, D-bar), G against its strongest discriminator, and
@@ -134,16 +160,18 @@ def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: boo
     """
     generator, discriminator, generator_bar, _ = players
     gates, own = generator.gates(step), discriminator.gates(step)
-    first = worst(players, batch, step, gan, gates)
+    first = worst(players, batch, step, value, gates, see)
     # Without gradients, the term is only logged.
     with torch.set_grad_enabled(coupled or own is not None):
         best = generator_bar(batch.input, step, gates if coupled else None).float()
-        other = adv(discriminator, batch.target, best, step, gan, own)
+        other = adv(discriminator, batch.target, best, step, value, own)
     return {"worst": first, "best": -other}  # Eq. 3
 
 
-def worst(players: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
+def worst(
+    players: Players, batch: Pair, step: int, value: Value, gates: Gates | None = None, see: See | None = None
+) -> Tensor:
     """Return the gap's first term, Adv(G, D-bar), from which the generator's logits learn; arguments as for `gap`."""
     generator = players.generator
     fake = generator(batch.input, step, generator.gates(step) if gates is None else gates).float()
-    return adv(players.discriminator_bar, batch.target, fake, step, gan)
+    return adv(players.discriminator_bar, batch.target, fake, step, value, see=see)

@@ -10,17 +10,15 @@ from torch import nn
 
 from slimgen.data.batches import Pair, whole
 from slimgen.methods.method import REVERSE, Trained
+from slimgen.methods.repeats import best_of
 from slimgen.methods.rivals import Plan, train_anew
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets.cyclegan_nas.networks import CellsGenerator
 from slimgen.search import Objective
-from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
-
-SEEDS = 10  # difference between the seeds of two repeats: more than one training uses
 
 
 class Comparison:
@@ -69,23 +67,17 @@ def train_repeatedly(
         the quality of every training: `repeat0_psnr` of both directions together, `repeat0_forward`, `repeat0_reverse`.
     """
     steps = job.recipe.finetune.steps(len(job.data.split("train")))
-    best: list[Trained] = []
-    qualities: list[dict[str, float]] = []
-    top: dict[str, float] = {}
-    for number in range(repeats):
-        # Another seed gives other weights and another order of images.
-        recipe = job.recipe.model_copy(update={"seed": job.recipe.seed + SEEDS * number})
-        again = replace(job, recipe=recipe, task=open_task(recipe, job.compute)) if number else job
-        nets: Sequence[nn.Module] = known or ()
-        if number or known is None:
-            nets = train_anew(again, f"{name}{number}" if repeats > 1 else name, plans, steps)
-        pair = [finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True)]
-        if comparison is not None:
-            qualities.append(first(partial(comparison.measure, *(job.compute.place(part.net) for part in pair))))
-        if not best or (comparison is not None and comparison.objective.better(qualities[-1], top)):
-            best, top = pair, qualities[-1] if qualities else {}
-        job.tell("trainings", number + 1, repeats, qualities[-1] if qualities else {})
-    facts = {f"repeat{number}_{key}": value for number, each in enumerate(qualities) for key, value in each.items()}
+
+    def train(within: Job, called: str, number: int) -> list[Trained]:
+        nets = known if known is not None and not number else train_anew(within, called, plans, steps)
+        return [finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True)]
+
+    def measure(pair: list[Trained]) -> dict[str, float]:
+        assert comparison is not None
+        return first(partial(comparison.measure, *(job.compute.place(part.net) for part in pair)))
+
+    chosen_by = (None, None) if comparison is None else (comparison.objective, measure)
+    best, facts = best_of(job, name, repeats, train, *chosen_by)
     return {name: replace(best[0], facts=facts), f"{name}{REVERSE}": best[1]}
 
 
