@@ -100,8 +100,8 @@ def test_a_generator_that_has_diverged_gets_the_worst_value_and_not_nan() -> Non
 def test_goals_tell_which_way_is_better() -> None:
     best = {
         "max": "psnr psnr_y ssim ssim_y is is:x is10 is10:x seg_accuracy:x seg_class_accuracy:x seg_miou:x seg_map:x",
-        "min": "patch_swd lpips fid fd:resnet20 kid kid:x kid_subsets kid_subsets:x kid_subsets_sd kid_subsets_sd:x "
-        "is10_sd is10_sd:x",
+        "min": "patch_swd lpips fid clean_fid fd:resnet20 kid kid:x kid_subsets kid_subsets:x kid_subsets_sd "
+        "kid_subsets_sd:x is10_sd is10_sd:x",
     }
     for way, names in best.items():
         assert {find(name).goal for name in names.split()} == {way}

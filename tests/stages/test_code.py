@@ -173,6 +173,7 @@ def test_user_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -> N
     (tmp_path / "users").mkdir()
     for name in ("task", "method", "metric", "net"):
         (tmp_path / "users" / f"{name}.py").touch()
+    (tmp_path / "users" / "method.py").write_text("check = supernet = search = finetune = print\n")
     monkeypatch.syspath_prepend(tmp_path)
 
     def stages_of(**named: object) -> set[str]:

@@ -95,10 +95,12 @@ def _deployed(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 
 
 def _of_the_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
+    if stage.name not in ("supernet", "search", "finetune"):
+        return ()
     method = open_method(recipe.method)
     reads: Callable[[Recipe], tuple[str, ...]] = getattr(method, f"{stage.name}_reads", lambda recipe: ())
     if stage.name != "finetune":
-        return reads(recipe) if stage.name in ("supernet", "search") else ()
+        return reads(recipe)
     timed = ("evaluate.threads",) if NARROWED_LATENCY in recipe.finetune.rivals else ()
     return (*timed, *getattr(method, "FINETUNE_SECTIONS", ()), *reads(recipe))
 
