@@ -27,7 +27,7 @@ def best_of(
     repeats: int,
     train: Callable[[Job, str, int], T],
     objective: Objective | None = None,
-    measure: Callable[[T], Mapping[str, float]] | None = None,
+    measure: Measure[T] | None = None,
 ) -> tuple[T, dict[str, float]]:
     """Train several times, from different seeds, and return the best result with the quality of each.
 

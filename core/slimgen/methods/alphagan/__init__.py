@@ -135,8 +135,8 @@ def _supernet(job: Job, log: Path) -> dict[str, float]:
 def _gradients(job: Job, log: Path, options: SupernetOptions, both: Players) -> Gradients:
     """Return the log of what the generator's logits learn from."""
     assert both.generator.relaxation is not None
-    flat, first = job.recipe.losses.gan == "hinge" and options.gap != "scores", world()[0] == 0
-    return Gradients(log if first else None, both.generator.relaxation, flat, job.say)
+    flat = job.recipe.losses.gan == "hinge" and options.gap != "scores"
+    return Gradients(log if world()[0] == 0 else None, both.generator.relaxation, flat, job.say)
 
 
 @torch.no_grad()
