@@ -14,6 +14,7 @@ BUDGETS = ("1/8", "1/16")
 NARROWER = ["--budgets", "1/32", "--set", "supernet.ratios=[0.125, 0.25, 0.5, 0.75, 1.0]"]
 """With so small a budget, a quarter as the smallest ratio would leave nothing to choose."""
 
+WAYS = ("--ways", "OF", "TF", "TH", "THS", "random")
 HALVING = "benchmarks/townhouses-32-halving.yaml"
 
 
@@ -47,8 +48,12 @@ def main() -> None:
         ["benchmarks.ranking", "benchmarks/townhouses-32-gan_compression.yaml", "--updates", "600"],
         ["benchmarks.co_evolution"],
         ["benchmarks.coevolved"],
+        ["benchmarks.integers"],
+        ["benchmarks.bits", "runs/coevolved/townhouses-32-co_evolution-0"],
         ["benchmarks.unpaired", "townhouses-co_evolution"],
         ["benchmarks.unpaired", "townhouses-cyclegan_nas", "--night", "100"],
+        ["benchmarks.unpaired", "benchmarks/townhouses-32-cyclegan_nas.yaml", *WAYS, "--seeds", "0", "1", "2"],
+        ["benchmarks.frames"],
         ["benchmarks.relaxation_memory"],
         ["benchmarks.tiled"],
         ["benchmarks.kills"],
@@ -60,10 +65,14 @@ def main() -> None:
         commands.append([*halving, "--budgets", *BUDGETS])
         commands.append([*halving, *NARROWER, "--name", "facades-32-halving-1of32"])
     if arguments.flowers is not None:
-        commands.append(["benchmarks.unpaired", "flowers-cyclegan_nas", "--data", str(arguments.flowers)])
+        where = ["--data", str(arguments.flowers)]
+        commands.append(["benchmarks.unpaired", "flowers-cyclegan_nas", *where])
+        small = "benchmarks/flowers-32-cyclegan_nas.yaml"
+        commands.append(["benchmarks.unpaired", small, *where, *WAYS, "--seeds", "0", "1"])
     if arguments.cifar10 is not None:
         commands.append(["benchmarks.alphagan", "--data", str(arguments.cifar10), "--network", "weights/resnet20.pt"])
         commands.append(["benchmarks.best_of", "--data", str(arguments.cifar10), "--network", "weights/resnet20.pt"])
+        commands.append(["benchmarks.hinge"])
         commands.append(["benchmarks.hinge", "--sets", "cifar10", "--cifar10", str(arguments.cifar10)])
     for command in commands:
         print("\n$ python -m", *command, flush=True)
